@@ -162,7 +162,7 @@ def _recorded(config: "EvalConfig | LiberoConfig", played: "RolloutFiles", play:
 )
 def failures(
     rollouts: Annotated[
-        str, typer.Argument(help="Evaluation that kept its episodes, or a corpus of rollouts with their outcome.")
+        str, typer.Argument(help="Folder of an evaluation with --record or --mine-failures, or corpus of rollouts.")
     ],
     corpus: Annotated[str, typer.Argument(help="Corpus, or folder of shards, that the policy was trained on.")],
     settings: Settings,
@@ -291,7 +291,10 @@ def libero(
 def calibrate(
     simulator: Simulator,
     settings: Settings,
-    demos: Annotated[str | None, typer.Option(help="Corpus of rollouts that `villa eval ... --record` wrote.")] = None,
+    demos: Annotated[
+        str | None,
+        typer.Option(help="Corpus of recordings: rollouts of `--record`, ingested, or what a policy was trained on."),
+    ] = None,
     task: Task = None,
     out: Annotated[Path | None, typer.Option(help="Folder of calibrations.")] = None,
 ) -> "Report":

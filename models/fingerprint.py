@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.files import regular, why_no_weights
 from models.json_file import read_object
+from models.missing import what_is_missing
 
 
 def fingerprint(directory: str | Path) -> str:
@@ -16,7 +17,7 @@ def fingerprint(directory: str | Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name in ("model_config.json", "model.safetensors"):
         if not (Path(directory) / name).exists():
-            lacks = f"no {name}; expected a directory that `villa train` wrote"
+            lacks = f"no {name}; {what_is_missing(Path(directory))}"
             raise ValueError(why_no_weights(directory, lacks))
     settings = read_object(Path(directory) / "model_config.json")
     digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from models.act import Act, ActConfig
 from models.config import Config
-from models.files import SHARDS, regular, why_no_weights
+from models.files import regular, why_no_weights
 from models.fingerprint import sha256
 from models.json_file import read_object
 from models.lam import Lam, LamConfig
+from models.missing import what_is_missing
 from models.world import World, WorldConfig
 
 C = TypeVar("C", bound=Config)
@@ -144,19 +145,10 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     try:
         metadata = read_object(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path.parent}: no {CONFIG_NAME}; {_what_is_missing(path.parent)}") from None
+        raise ValueError(f"{path.parent}: no {CONFIG_NAME}; {what_is_missing(path.parent)}") from None
     if not isinstance(metadata.get("config"), dict):
         raise ValueError(f"{path}: expected an object with `architecture` and `config`")
     return metadata
-
-
-def _what_is_missing(directory: Path) -> str:
-    """Say what to do where a directory holds no model, or none yet."""
-    if checkpoints := sorted(directory.glob(f"checkpoints/step-*/{CONFIG_NAME}")):
-        newest = checkpoints[-1].parent
-        take = f"`villa export checkpoint {directory} --out DIR`" if any(newest.glob(SHARDS)) else newest
-        return f"its training is not at its end: run the same command again, or take {take}"
-    return "expected a directory that `villa train` wrote"
 
 
 def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:

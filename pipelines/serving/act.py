@@ -117,6 +117,8 @@ def run(config: ActConfig) -> ActReport:
     )
     engine = PolicyEngine(serve)
     served = engine.metadata()
+    if not served["embodiment"]:
+        raise DataEngineError(f"{config.policy}: knows {', '.join(served['embodiments'])}; say which by --embodiment")
     if config.wrist is not None and "wrist" not in served["cameras"]:
         raise DataEngineError(f"{config.policy}: reads no wrist camera, found --wrist {config.wrist}; leave it out")
     request = engine.request({**seen, "plan": bool(served["plan"])}, config.step)

@@ -93,6 +93,25 @@ def test_another_robot_takes_the_pictures_of_an_episode_but_neither_its_state_no
     assert (said.code, said.report["embodiment"], said.report["recorded"]) == (0, "other", [])
 
 
+def test_a_policy_of_several_robots_asks_which_one_acts(villa, picture, tmp_path):
+    policy = save_policy(tmp_path / "act", robots=("arm7_jaw", "other"))
+    said = villa("act", policy, *given(picture))
+    assert (said.code, said.line) == (2, f"villa act: {policy}: knows arm7_jaw, other; say which by --embodiment")
+
+
+def test_the_folder_of_several_models_names_those_that_fit(villa, planner, picture, tmp_path):
+    runs = tmp_path / "runs"
+    first, second = save_policy(runs / "first"), save_policy(runs / "second")
+    (runs / "broken").mkdir()
+    (runs / "broken" / "model_config.json").write_text("[")
+    said = villa("act", runs, *given(picture))
+    assert said.line == f"villa act: {runs}: no policy there, but in {first}, {second}: give one of them"
+    (runs / "broken" / "model_config.json").write_text("{}")
+    options = ["--image", picture, "--instruction", "close", "--out", tmp_path / "out"]
+    said = villa("plan", planner[0], "--lam", runs, *options)
+    assert f"give a model that lies in it: {runs / 'broken'}, {first}, {second}" in said.line
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

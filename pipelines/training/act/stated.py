@@ -15,7 +15,7 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     path = Path(directory)
     if not (path / weights.CONFIG_NAME).exists():
         if not checkpoint.steps(path / "checkpoints"):
-            raise DataEngineError(f"{path}: no policy there, expected a folder that `villa train act` wrote")
+            raise DataEngineError(f"{path}: no policy there, {_where_instead(path)}")
         path = checkpoint.newest_whole(path / "checkpoints")
     if not (path / weights.WEIGHTS_NAME).exists() and checkpoint.step_of(path) is not None:
         raise DataEngineError(why_no_weights(path, f"no {weights.WEIGHTS_NAME}; copy it again"))
@@ -26,6 +26,13 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
             raise DataEngineError(f"{path}: {weights.CONFIG_NAME} names no embodiments; copy it again")
         raise DataEngineError(f"{path}: holds a {architecture!s:.80}, expected a policy that `villa train act` wrote")
     return path, about
+
+
+def _where_instead(path: Path) -> str:
+    from models.missing import models_below
+
+    below = models_below(path, "Act")
+    return f"but in {', '.join(below)}: give one of them" if below else "expected a folder that `villa train act` wrote"
 
 
 def unfinished(directory: str | Path) -> str:

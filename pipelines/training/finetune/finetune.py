@@ -144,7 +144,9 @@ def _latent(
     if config.latent is not None and config.latent not in (one.name for one in models):
         raise DataEngineError(f"{reader.uri}: no latent actions '{config.latent}', found {there}")
     if fitting:
-        raise DataEngineError(f"{reader.uri}: found latent actions {there}, expected one; say which with latent=NAME")
+        raise DataEngineError(
+            f"{reader.uri}: found latent actions {there}, expected one; say which with --set latent=NAME"
+        )
     raise DataEngineError(
         f"{reader.uri}: the policy plans latent actions of model {wanted or 'unknown'}, found {there}; label with the "
         f"model that labelled its training data, `villa label {reader.uri} --lam DIR --name NAME`, or give that as "
