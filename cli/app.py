@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
 from typing import Final
 
@@ -35,4 +36,5 @@ def main() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is put away: Ctrl-C ends threads that are still at work
     sys.exit(code)

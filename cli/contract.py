@@ -5,6 +5,7 @@ and nothing else.
 """
 
 import contextlib
+import errno
 import functools
 import importlib.metadata
 import inspect
@@ -281,6 +282,8 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
     if isinstance(error, PermissionError) and error.filename is not None:
         path = os.fsdecode(error.filename)
         return f"villa {name}: {path}: permission denied; get the right to read or write it, or name another", 2
+    if isinstance(error, OSError) and error.errno == errno.EROFS and error.filename is not None:
+        return f"villa {name}: {os.fsdecode(error.filename)}: its disk is read-only; name another folder", 2
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
         return f"villa {name}: {message}", 2
     if isinstance(error, ImportError) and (advice := shared(error)):

@@ -13,6 +13,7 @@ from dataengine.errors import DataEngineError
 from dataengine.whole_file import is_partial, write_whole
 from pipelines.evaluation.calibrate.demos import ROLLOUTS
 from pipelines.evaluation.rollouts import RecordedRollout, RolloutFiles, facts_of, read
+from pipelines.output.folder import made
 from pipelines.serving.observation import Request
 from pipelines.serving.record import LerobotRecorder
 from pipelines.serving.service import Session
@@ -23,6 +24,8 @@ def check(out: Path, played: RolloutFiles) -> None:
     if out.resolve() == played.out.resolve():
         raise DataEngineError(f"--record {out}: is the folder of results, too; give the dataset one of its own")
     _written(out, played)
+    with made(out):
+        pass  # what cannot be made is said now, and not when all is played
 
 
 def write(out: Path, played: RolloutFiles) -> int:

@@ -110,6 +110,7 @@ async def _until_stopped(service: Service, stop: asyncio.Event, load: Load, addr
     either: set[asyncio.Future[Any]] = {stopped, loading}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
+        _tell("stops when the policy is read, which nothing interrupts; another Ctrl-C ends it at once")
         return
     engine, recorder = loading.result()
     _tell(f"ready: openpi on {address}/, vla-eval on {address}/vla; Ctrl-C stops")

@@ -185,6 +185,11 @@ def raising(error: BaseException):
     ("body", "code", "message"),
     [
         (raising(PermissionError(13, "Permission denied", "/a/b")), 2, "villa count: /a/b: permission denied; get the"),
+        (
+            raising(OSError(30, "Read-only file system", "/a/b")),
+            2,
+            "villa count: /a/b: its disk is read-only; name another",
+        ),
         (raising(DataEngineError("lake: found a pond,\nexpected a lake")), 2, "lake: found a pond, expected a lake"),
         (raising(FileNotFoundError(2, "No such file", "gone")), 2, "gone"),
         (raising(OSError(errno.ENOSPC, "No space left")), 1, "the same command continues"),

@@ -75,10 +75,14 @@ def test_what_cannot_be_recorded_or_mined_is_one_line_and_nothing_is_played(eval
     assert len(played) == 2
 
 
-def test_a_dataset_in_the_evaluations_own_folder_is_refused_before_anything_is_played(evaluate, tmp_path):
-    said, played = evaluate({}, "--record", tmp_path / "sim/../eval")
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [("sim/../eval", "is the folder of results, too"), ("sim/plan.json/recorded", "Not a directory")],
+)
+def test_a_dataset_where_none_can_lie_is_refused_before_anything_is_played(evaluate, tmp_path, record, line):
+    said, played = evaluate({}, "--record", tmp_path / record)
     assert said.code == 2
-    assert "is the folder of results, too" in said.line
+    assert line in said.line
     assert not played
 
 

@@ -63,6 +63,7 @@ def test_a_stop_while_the_policy_is_read_ends_it(policy):
     with Server(policy, wait=LISTENS) as server:
         assert server.stop()[0] == 0
         assert "Traceback" not in server.log
+        assert "ready" in server.log or "stops when the policy is read" in server.log
 
 
 def test_a_stop_or_a_bad_policy_lets_clients_go_that_wait_for_it(policy, tmp_path):
