@@ -120,6 +120,6 @@ def find_episode(reader: EpisodeReader, wanted: str) -> EpisodeInfo:
     if len(matches) != 1:
         some = ", ".join(one.episode_id for one in (matches or reader.episodes)[:3])
         raise DataEngineError(
-            f"{reader.uri}: {len(matches) or 'no'} episodes start with '{wanted}', expected one; {some}"
+            f"{reader.uri}: {len(matches) or 'no'} episodes start with '{wanted}', expected one; there are {some}"
         )
     return matches[0]

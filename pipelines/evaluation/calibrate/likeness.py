@@ -128,7 +128,7 @@ def likeness(
         faults.append(f"states have {starts[0].shape[1]} values, those of {simulator.name} {starts[1].shape[1]}")
         return _concluded(task, both, faults, grey=grey, camera=camera)
     gap = np.abs(starts[0].mean(axis=0) - starts[1].mean(axis=0))
-    beyond = gap - chance * starts[0].std(axis=0)
+    beyond = gap - chance * np.stack([one.states[0] for one in _scattered(both)]).std(axis=0)
     if beyond.max() > MOST_START:
         i = int(beyond.argmax())
         means = [side[:, i].mean() for side in starts]
@@ -169,6 +169,12 @@ def _concluded(
     )
 
 
+def _scattered(both: tuple[Sequence[Rollout], Sequence[Rollout]]) -> Sequence[Rollout]:
+    """Give the side that says how far starts lie apart by chance: a single recording does not."""
+    recorded, played = both
+    return recorded if len(recorded) > 1 else played
+
+
 def _first(side: Sequence[Rollout], camera: str) -> NDArray[np.float32]:
     return np.stack([one.looks[camera][0] for one in side if camera in one.looks])
 
@@ -177,7 +183,8 @@ def _pictures(both: tuple[Sequence[Rollout], Sequence[Rollout]], chance: float) 
     """Yield, by camera, how far mean first pictures lie apart, and how far they may by chance."""
     for camera in set(both[0][0].looks) & set(both[1][0].looks):
         recorded, played = (_first(side, camera) for side in both)
-        spread = float(np.abs(recorded - recorded.mean(axis=0)).mean())
+        scattered = _first(_scattered(both), camera)
+        spread = float(np.abs(scattered - scattered.mean(axis=0)).mean())
         yield float(np.abs(recorded.mean(axis=0) - played.mean(axis=0)).mean()), chance * spread, camera
 
 

@@ -22,14 +22,19 @@ def halved(action):
     return action
 
 
-def judged(simulator: Line, seeds: range, control_hz: float = 20.0) -> str:
-    recorded = [record(Line("forward"), "forward", seed) for seed in range(100, 110)]
+def judged(simulator: Line, seeds: range, control_hz: float = 20.0, of: range = range(100, 110)) -> str:
+    recorded = [record(Line("forward"), "forward", seed) for seed in of]
     played = [record(simulator, "forward", seed) for seed in seeds]
     return " ".join(likeness("forward", Recordings(control_hz, recorded), played, Line, BOUNDS).faults)
 
 
 def test_other_starts_of_the_same_simulator_are_alike() -> None:
     assert judged(Line("forward"), range(6)) == ""
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_a_single_recording_may_begin_where_others_do_not(seed: int) -> None:
+    assert judged(Line("forward"), range(6), of=range(seed, seed + 1)) == ""
 
 
 @pytest.mark.parametrize(
