@@ -206,7 +206,8 @@ class PolicyEngine:
     def warm_up(self) -> None:
         """Act once for every robot that is served; in batches of several sizes where these are recorded or compiled.
 
-        On a CPU it measures how many threads are fastest. The noise that it draws is drawn again.
+        On a CPU it measures how many threads are fastest, but of what is compiled, which another number would compile
+        anew. The noise that it draws is drawn again.
         """
         generator = self._policy.generator
         drawn = None if generator is None else generator.get_state()
@@ -216,7 +217,7 @@ class PolicyEngine:
             largest = (self._config.max_batch - 1).bit_length() if grows else 0
             for power in range(largest + 1):
                 self.answer([one] * 2**power)
-        if self._policy.device == "cpu":
+        if self._policy.device == "cpu" and not self._config.compile:
             self._threads = Threads.measured(lambda size: self.answer([one] * size), self._config.max_batch)
         if generator is not None and drawn is not None:
             generator.set_state(drawn)
