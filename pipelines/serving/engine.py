@@ -14,7 +14,7 @@ from pipelines.serving import observation
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.convention import SERVER, Convention, canonical_state, client_facts, require_convertible
 from pipelines.serving.observation import Names, Reply, Request
-from pipelines.serving.ranges import far_off
+from pipelines.serving.ranges import UsualStates
 from pipelines.serving.threads import Threads
 from pipelines.serving.wire import WireError
 
@@ -85,6 +85,8 @@ class PolicyEngine:
         served = [self._embodiment] if self._embodiment else known
         _check_acts_as(self._policy, config, served)
         require_convertible(config.convention, {name: self._about(name) for name in served}, config.policy)
+        numbers = {name: policy.normalizer.of(name, policy.acts_as_in(name)) for name in known}
+        self._usual = {name: UsualStates(one.state) for name, one in numbers.items()}
         self._threads: Threads | None = None
         self._lam = _lam_of(self._policy, config)
         self.horizon = self._policy.model.config.horizon
@@ -162,7 +164,7 @@ class PolicyEngine:
             guided=continuation is not None and continuation.delay > longest,
             wants_plan=self._plan(seen, "plan"),
             wants_frames=self._plan(seen, "frames"),
-            warning=far_off(state, self._policy.normalizer.of(name, dataset).state),
+            warning=self._usual[name].far_off(state),
             step=step,
         )
 
