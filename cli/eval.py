@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import typer.core
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.rollouts import RolloutFiles
 
 PLAY = "play"
+Played = TypeVar("Played", "EvalConfig", "LiberoConfig")
 
 
 class ByName(typer.core.TyperGroup):
@@ -130,21 +131,22 @@ def play(
     )
     from pipelines.evaluation import evaluate as pipeline
 
-    if not config.records:
-        return pipeline.run(config)
-    return _recorded(config, pipeline.rollout_files(config), lambda: pipeline.run(config))
+    return _played(config, pipeline.run, pipeline.rollout_files)
 
 
-def _recorded(config: "EvalConfig | LiberoConfig", played: "RolloutFiles", play: Callable[[], "Report"]) -> "Report":
+def _played(config: Played, run: Callable[[Played], "Report"], files: Callable[[Played], "RolloutFiles"]) -> "Report":
     """Play, then write and explain what was played, as far as that is asked for."""
+    if not config.records:
+        return run(config)
     from pipelines.evaluation.failures import after_eval
     from pipelines.serving import rollouts
 
+    played = files(config)
     if config.record is not None:
         rollouts.check(config.record, played)
     if config.mine_failures:
         after_eval.check(config)
-    report = play()
+    report = run(config)
     if config.record is not None:
         recorded = f"{rollouts.write(config.record, played)} episodes in {config.record}"
         report = report.model_copy(update={"recorded": recorded})
@@ -275,9 +277,7 @@ def libero(
         out=out,
         device=device,
     )
-    if not config.records:
-        return pipeline.run(config)
-    return _recorded(config, pipeline.rollout_files(config), lambda: pipeline.run(config))
+    return _played(config, pipeline.run, pipeline.rollout_files)
 
 
 @command(

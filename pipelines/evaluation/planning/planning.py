@@ -80,19 +80,17 @@ def _measured(
     config: PlanningConfig, planner: "Planner", reader: EpisodeReader, groups: Sequence[StartGroup], out: OutputFolder
 ) -> list[PlanGroup]:
     """Measure the groups that were not measured before; those in which no picture is readable are left out."""
-    pieces, digests = KeptPieces(out, PlanGroup), [_made_of(config, reader, group) for group in groups]
-    known = {i: one for i, digest in enumerate(digests) if (one := pieces.read(str(i), digest))}
-    kept = {i: one for i, one in known.items() if not one.examples or (out.root / one.examples).is_file()}
-    out.remove("examples-*.png", keep={one.examples for one in kept.values()})
-    pieces.forget_all_but({str(i) for i in kept})
+    pieces = KeptPieces(out, PlanGroup)
+    digests = {str(i): _made_of(config, reader, group) for i, group in enumerate(groups)}
+    kept = pieces.resume(digests, lambda one: [one.examples] if one.examples else [], "examples-*.png")
     with progress.task("plan", len(groups), "groups", done=len(kept)) as live:
-        for i, group in enumerate(groups):
-            if i not in kept:
-                if one := _measure(config, planner, reader, group, out, f"examples-{i}.png"):
-                    kept[i] = one
-                    pieces.keep(str(i), digests[i], one)
+        for (name, digest), group in zip(digests.items(), groups, strict=True):
+            if name not in kept:
+                if one := _measure(config, planner, reader, group, out, f"examples-{name}.png"):
+                    kept[name] = one
+                    pieces.keep(name, digest, one)
                 live.advance(1, note=f"{group.embodiment} in {group.dataset}")
-    return [kept[i] for i in sorted(kept)]
+    return [kept[name] for name in digests if name in kept]
 
 
 def _made_of(config: PlanningConfig, reader: EpisodeReader, group: StartGroup) -> str:

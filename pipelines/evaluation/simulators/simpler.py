@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.client_process import ClientProcess
+from pipelines.evaluation.clients.simpler.hand import LOOKS_DOWN
 from pipelines.evaluation.simpler.environment import client, require, start_failed
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Observation, check_task
 
 STEP_M, STEP_RAD = 0.05, 0.25
 LARGE = np.array([*[STEP_M] * 3, *[STEP_RAD] * 3, 1.0])
 FINGERS_M = (0.015, 0.037)
-LOOKS_DOWN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-"""Rotation of a hand whose roll, pitch and yaw are zero in BridgeData V2."""
 SILENCE_S = 240.0
 JITTERED = "_jittered"
 TASKS = MappingProxyType(

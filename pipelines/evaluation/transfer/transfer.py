@@ -63,21 +63,19 @@ def _run(
     hands = hands_of(target.normalizer.of(target.embodiment, target.dataset).state)
     robots: dict[str, Simulator] = {}
     pieces, digests = KeptPieces(out, MeasuredClip), digests_of(config, simulator, target, clips)
-    kept = {c.name: one for c, digest in zip(clips, digests, strict=True) if (one := pieces.read(c.name, digest))}
-    kept = {name: one for name, one in kept.items() if all((out.root / file).is_file() for file in one.clip.files)}
-    out.remove("*.npz", "*.png", "*.mp4", keep={file for one in kept.values() for file in one.clip.files})
-    pieces.forget_all_but({*kept})
+    made_of = dict(zip((clip.name for clip in clips), digests, strict=True))
+    kept = pieces.resume(made_of, lambda one: one.clip.files, "*.npz", "*.png", "*.mp4")
     with (
         SimulatorProcess(config.simulator or simulator.name, config.step_timeout_s) as process,
         progress.task("transfer", len(clips), "clips", done=len(kept)) as live,
     ):
-        for i, (clip, digest) in enumerate(zip(clips, digests, strict=True)):
+        for i, clip in enumerate(clips):
             if clip.name not in kept:
                 task = _scene(config, simulator, clip)
                 if task not in robots:
                     robots[task] = process.make(task)
                 kept[clip.name] = _measured(config, target, robots[task], clips, i, task, hands, out)
-                pieces.keep(clip.name, digest, kept[clip.name])
+                pieces.keep(clip.name, made_of[clip.name], kept[clip.name])
                 live.advance(1, note=clip.name)
     measured = [kept[clip.name] for clip in clips]
     done = [one.clip for one in measured]

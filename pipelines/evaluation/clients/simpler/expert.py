@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from pipelines.evaluation.clients.simpler import hand
+
 STEP_M, STEP_RAD = 0.035, 0.25
 """Most that an action leads the hand on; 0.05 m is a large step in BridgeData V2, and 0.25 rad a large turn."""
 OPEN, CLOSE = 1.0, -1.0
 UP = np.array([0.0, 0.0, 1.0])
-LOOKS_DOWN = Rotation.from_matrix([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-"""Orientation of a hand that points down and opens along y."""
+LOOKS_DOWN = Rotation.from_matrix(hand.LOOKS_DOWN)
 FINGERTIPS_M = 0.016
 """How far the fingers reach beyond the hand's link."""
 CLEAR_M = 0.004
@@ -84,7 +85,7 @@ class Expert:
         way = self._aim(view) - view.led_to
         length = float(np.linalg.norm(way))
         move = way * min(1.0, STEP_M / max(length, 1e-9))
-        turn = (Rotation.from_euler("z", self._grip(view).yaw) * LOOKS_DOWN * view.led_turn.inv()).as_rotvec()
+        turn = self._turn(view).as_rotvec()
         angle = float(np.linalg.norm(turn))
         turn = Rotation.from_rotvec(turn * min(1.0, STEP_RAD / max(angle, 1e-9)))
         return np.array([*move, *turn.as_euler("XYZ"), CLOSE if self._phase in HOLDING else OPEN])
@@ -147,9 +148,12 @@ class Expert:
         if phase == "above":
             self._grasp, self._held = None, np.zeros(3)
 
+    def _turn(self, view: View) -> Rotation:
+        """Say what the hand is still to be turned by."""
+        return Rotation.from_euler("z", self._grip(view).yaw) * LOOKS_DOWN * view.led_turn.inv()
+
     def _turned(self, view: View) -> bool:
-        wanted = Rotation.from_euler("z", self._grip(view).yaw) * LOOKS_DOWN
-        return bool((wanted * view.led_turn.inv()).magnitude() < np.radians(5))
+        return bool(self._turn(view).magnitude() < np.radians(5))
 
 
 def find_grasp(corners: NDArray[np.float64], grip: NDArray[np.float64]) -> Grasp:
